@@ -61,6 +61,7 @@ class Tag:
     PROCESSOR_SECONDS: Final = "processor_seconds"
     PEAK_MEMORY_MB: Final = "peak_memory_mb"
     PEAK_GPU_MEMORY_MB: Final = "peak_gpu_memory_mb"
+    XLA_TRIAL: Final = "xla_trial"  # what a trial of steps with XLA and without showed, where trainer.xla=auto
     BATCH_PART: Final = "batch_part"  # images computed at once, where trainer.fit_memory divided the batches
     HOST: Final = "host"  # and the process that runs it
     PID: Final = "pid"
@@ -174,8 +175,7 @@ class Metric:
     IMAGES_PER_SECOND: Final = "images_per_second"
     EPOCH_SECONDS: Final = "epoch_seconds"
     DATA_WAIT_SHARE: Final = "data_wait_share"
-    SYSTEM: Final = "system/"
-    """Begins what is sampled of the machine."""
+    SYSTEM: Final = "system/"  # begins what is sampled of the machine
     EXPORT: Final = "export_"
     """Begins what an export scored: the target's name and one of the next two follow."""
     EXPORT_DICE: Final = "_dice"

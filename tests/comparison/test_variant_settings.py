@@ -14,6 +14,7 @@ BEFORE = {"model.width": "8", "trainer.epochs": "2", "data.size": "[16, 16]"}
     [
         ("trainer.fit_memory", "false", "true"),
         ("trainer.keep", "best", "last"),
+        ("trainer.xla", "false", "auto"),
         ("data.regions", "null", "{'whole': [1, 2]}"),
         ("data.regions_class_order", "null", "[1, 2]"),
     ],

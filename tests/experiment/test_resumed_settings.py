@@ -20,6 +20,6 @@ def test_a_run_of_before_a_setting_goes_on_by_the_words_that_began_it(
 ) -> None:
     given = load_config(compose("train", words))
     stored = copy.deepcopy(dict(given.resolved))
-    for name in ("keep", "fit_memory", "devices"):
+    for name in ("keep", "fit_memory", "devices", "xla"):
         del stored["trainer"][name]
     assert _changed(stored, given, ["experiment=roads", *words, "resume=4f0c"]) == expected

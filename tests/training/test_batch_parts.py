@@ -15,7 +15,7 @@ import toys
 from seglab.errors import TrainingError
 from seglab.losses.compound import CombinedLoss
 from seglab.metrics.keras_scores import SegmentationScores
-from seglab.run_record import WorkFile
+from seglab.run_record import Tag, WorkFile
 from seglab.runtime.reproducibility import seed_everything
 from seglab.task import Task
 from seglab.training import batch_parts, batch_steps
@@ -85,8 +85,10 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> list[int]:
     """A device that holds a step of so many images, and breaks off in the middle of a larger one."""
     tried: list[int] = []
 
-    def step(model: keras.Model, training: bool, devices: Any = 1, part: int | None = None) -> Callable[..., Any]:
-        made = compiled_step(model, training, devices, part)
+    def step(
+        model: keras.Model, training: bool, devices: Any = 1, part: int | None = None, xla: bool = False
+    ) -> Callable[..., Any]:
+        made = compiled_step(model, training, devices, part, xla)
 
         def on(*given: Any) -> Any:
             result = made(*given)
@@ -125,7 +127,7 @@ def test_a_cpu_is_not_filled_to_the_brim(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def fit(folder: Path, epochs: int, **changes: Any) -> list[int]:
-    divided: list[int] = []
+    tags: dict[str, Any] = {}
     seed_everything(3, deterministic=True)
     train(
         toys.net(),
@@ -138,10 +140,10 @@ def fit(folder: Path, epochs: int, **changes: Any) -> list[int]:
         folder,
         lambda *_: None,
         stream=None,
-        divided=divided.append,
+        tag=tags.update,
         **changes,
     )
-    return divided
+    return [tags[Tag.BATCH_PART]] if tags else []
 
 
 @pytest.mark.slow

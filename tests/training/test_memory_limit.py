@@ -26,6 +26,7 @@ def main(folder: Path, fit_memory: bool, mib: int) -> None:
     import psutil
     import toys
 
+    from seglab.run_record import Tag
     from seglab.training.fit import train
 
     class Batch:
@@ -63,7 +64,7 @@ def main(folder: Path, fit_memory: bool, mib: int) -> None:
         settings,
         folder,
         lambda *_: None,
-        divided=lambda part: print("part", part),
+        tag=lambda tags: print("part", tags[Tag.BATCH_PART]),
     )
     print("losses", *(epoch["train_loss"] for epoch in history.epochs))
 

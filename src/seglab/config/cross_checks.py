@@ -10,6 +10,7 @@ from seglab.config.loss_checks import check_class_weights, check_prices, check_t
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
 from seglab.config.stages import PerAxis, check_layers, per_axis
 from seglab.config.synonyms import closest
+from seglab.config.trainer_checks import check_trainer
 from seglab.errors import ConfigError
 from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU, Column, MetricName
 
@@ -55,15 +56,7 @@ def check_together(
         _check_positions(data.size, model.size_multiple)
     check_monitor_name(trainer.monitor)
     _check_validation(trainer.monitor, data)
-    if warmup_epochs and warmup_epochs >= trainer.epochs:
-        raise ConfigError(
-            "a warm-up that never ends",
-            code="warm-up-too-long",
-            where="schedule.warmup_epochs",
-            found=f"{warmup_epochs} of {trainer.epochs} epochs",
-            expected=f"fewer than trainer.epochs={trainer.epochs}",
-            remedy="shorten the warm-up or train longer",
-        )
+    check_trainer(trainer, warmup_epochs)
     of_model = arguments["model"]
     published = "encoder" in of_model  # one of keras.applications, and not the model's own
     check_encoder_weights(of_model.get("weights"), of_model.get("freeze_epochs", 0), published=published)

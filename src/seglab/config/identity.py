@@ -18,6 +18,7 @@ BY_DEFAULT = {
     "data.regions_class_order": None,
     "trainer.fit_memory": False,
     "trainer.keep": "best",
+    "trainer.xla": False,
 }
 # Groups with a `_target_` beside the data, whose files count by what they hold.
 _PARTS = ("model", "loss", "optimizer", "schedule", "augment")

@@ -93,6 +93,7 @@ class TrainerSettings(Section):
     devices: PositiveInt | Literal["auto"] | None = None  # configs of runs before it was to choose lack it
     fit_memory: bool = False  # as devices
     keep: Literal["best", "last"] = "best"  # as devices
+    xla: bool | Literal["auto"] = False  # as devices
 
 
 class TrackingSettings(Section):

@@ -198,7 +198,7 @@ def _train_and_score(
         tracker.work_dir,
         tracker.emit,
         state=load_state(state_file) if state_file.is_file() else None,
-        divided=lambda images: tracker.set_tags({Tag.BATCH_PART: images}),
+        tag=tracker.set_tags,
     )
     if not own_group().alone:
         leave()

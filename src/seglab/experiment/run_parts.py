@@ -48,7 +48,7 @@ class RunComponents:
     metrics: list[keras.metrics.Metric]
 
     def train(self, settings: TrainerSettings, work_dir: Path | None, emit: Emit, **more: Any) -> History:
-        """Train the model, as `seglab.training.fit.train` says, which takes `more`: `state`, `stream`, `divided`."""
+        """Train the model, as `seglab.training.fit.train` says, which takes `more`: `state`, `stream`, `tag`."""
         from seglab.training.fit import train
 
         return train(

@@ -17,6 +17,7 @@ from seglab.models.summary import ProcessMemory
 from seglab.runtime.memory import available_bytes
 from seglab.runtime.precision import find_device
 from seglab.runtime.several_devices import Devices, chosen_devices
+from seglab.training.step_trials import take, undone
 
 _Batch = tuple[np.ndarray, np.ndarray]
 
@@ -24,7 +25,7 @@ _SPARE = 1.5
 
 
 def compiled_step(
-    model: keras.Model, training: bool, devices: Devices = 1, part: int | None = None
+    model: keras.Model, training: bool, devices: Devices = 1, part: int | None = None, xla: bool = False
 ) -> Callable[..., Any]:
     """A step of Keras, compiled by its backend.
 
@@ -33,6 +34,7 @@ def compiled_step(
         training: learn from a batch, or score it.
         devices: that share each batch, on JAX.
         part: images that are computed at once; None for whole batches.
+        xla: compile it with XLA, on TensorFlow; JAX does so always.
     """
     if keras.backend.backend() == "jax":
         from seglab.training import jax_steps
@@ -40,7 +42,7 @@ def compiled_step(
         return jax_steps.compiled_step(model, training, devices, part)
     from seglab.training import tensorflow_steps
 
-    return tensorflow_steps.compiled_step(model, training, part)
+    return tensorflow_steps.compiled_step(model, training, part, xla)
 
 
 def chosen_part(model: keras.Model, batch: _Batch, devices: Devices) -> int | None:
@@ -73,24 +75,22 @@ def fitting_part(model: keras.Model, batch: _Batch, devices: Devices) -> int:
     Returns:
         The images of the largest part that fits, at most the batch's; 0 where not even the smallest does.
     """
-    model._symbolic_build(data_batch=batch)
-    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    kept = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     on_cpu, memory = find_device().kind == "cpu", ProcessMemory()
-    before, count, fits = memory.start(), len(batch[0]), 0
+    count, fits = len(batch[0]), 0
     part = min(_devices_of(devices), count)
-    try:
-        while fits < count:
-            _try(model, batch, devices, part)
-            fits = part
-            if on_cpu and available_bytes() < _SPARE * (memory.peak() - before):
-                break
-            part = min(2 * part, count)
-            _assign(variables, kept)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-    _assign(variables, kept)
+    with undone(model, batch) as undo:
+        before = memory.start()
+        try:
+            while fits < count:
+                _try(model, batch, devices, part)
+                fits = part
+                if on_cpu and available_bytes() < _SPARE * (memory.peak() - before):
+                    break
+                part = min(2 * part, count)
+                undo()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
     return fits
 
 
@@ -134,21 +134,10 @@ def _try(model: keras.Model, batch: _Batch, devices: Devices, part: int) -> None
     whole = part == len(batch[0])
     step = compiled_step(model, True, devices, None if whole else part)
     x, y = (values[: 2 * part] for values in batch)
-    if keras.backend.backend() == "jax":
-        groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
-        state = tuple([variable.value for variable in group] for group in (*groups, model.metrics_variables))
-        logs, _ = step(state, (x, y))
-    else:
-        logs = step((x, y))
-    float(logs["loss"])
+    take(model, step, (x, y))
 
 
 def _devices_of(devices: Devices) -> int:
     if devices in (1, None):
         return 1
     return len(chosen_devices(devices, 0))
-
-
-def _assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)

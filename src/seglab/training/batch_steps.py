@@ -35,9 +35,10 @@ class BatchSteps:
         after_step: Callable[[], None],
         devices: Devices,
         part: int | None,
+        xla: bool,
     ):
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
-        self._after_step, self._devices, self._part = after_step, devices, part
+        self._after_step, self._devices, self._part, self._xla = after_step, devices, part, xla
         # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
         self._unchecked: tuple[TrainingLoader, int, Any, tuple[Any, Any]] | None = None
 
@@ -81,7 +82,7 @@ class BatchSteps:
 
     def _guarded(self, feed: TrainingLoader) -> Callable[..., Any]:
         """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
-        compiled = compiled_step(self.model, feed is self.train, self._devices, self._part)
+        compiled = compiled_step(self.model, feed is self.train, self._devices, self._part, self._xla)
         last = len(feed.batches) - 1
 
         def on_next(*given: Any) -> Any:

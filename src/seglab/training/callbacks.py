@@ -141,7 +141,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.feed, self.stopping, self.plateau, self.schedule = feed, stopping, plateau, schedule
         self.averaged, self.progress, self.writer, self.emit = averaged, progress, writer, emit
         self.history, self.best_weights, self.epochs = history, best_weights, epochs
-        self.part: int | None = None
+        self.compiled: dict[str, Any] = {}  # how steps are compiled, as a resumed run compiles them again
         self._begun = self._rate = self._train_seconds = 0.0
         self._untold: tuple[dict[str, float], int] | None = None
 
@@ -201,8 +201,7 @@ class EpochEnd(keras.callbacks.Callback):
             "stopping": self.stopping.state(),
             "plateau": self.plateau.state() if self.plateau else None,
         }
-        if self.part is not None:
-            rules["part"] = self.part
+        rules |= self.compiled
         state = TrainingState(
             epoch=epoch,
             model=values(self.model.variables),

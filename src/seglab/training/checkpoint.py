@@ -35,7 +35,8 @@ class TrainingState:
         optimizer: all variables of the optimizer: moments, averages, accumulated gradients, loss scale, iterations.
         best: variables of the model at the best epoch, empty while there is none.
         scale: scale of the learning rate schedule, None when it has none.
-        rules: states of early stopping and plateau; `part`, images computed at once, where batches are divided.
+        rules: states of early stopping and plateau; `part`, images computed at once, where batches are divided;
+            `xla`, where steps are compiled with it.
         history: emitted metrics of each finished epoch.
         finished: True when training has come to its end and only the restoring of the best weights is left.
         streams: states of the global random streams of Python and NumPy.

@@ -9,21 +9,22 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import keras
 
 from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
-from seglab.run_record import Artifact, WorkFile
+from seglab.run_record import Artifact, Tag, WorkFile
 from seglab.schedules import Schedule
-from seglab.training.batch_parts import chosen_part
+from seglab.training.batch_parts import chosen_part, compiled_step
 from seglab.training.batch_steps import BatchSteps
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochEnd
 from seglab.training.checkpoint import StateWriter, TrainingState, assign, restore_streams
 from seglab.training.history import History
 from seglab.training.loader import BatchSource, TrainingLoader
 from seglab.training.progress import Progress
+from seglab.training.step_trials import xla_trial
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
 
 
@@ -41,7 +42,7 @@ def train(
     schedule: Schedule | None = None,
     state: TrainingState | None = None,
     stream: TextIO | None = sys.stdout,
-    divided: Callable[[int], None] = lambda _: None,
+    tag: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> History:
     """Train a model and leave it with the weights of its best epoch, or of the last.
 
@@ -74,8 +75,8 @@ def train(
             learning rate is a number.
         state: where to go on from.
         stream: where progress is written; None to be silent.
-        divided: told how many images are computed at once, where `settings.fit_memory` divides batches; a resumed run
-            divides them as before.
+        tag: told the tags of what is found before the first step: how many images are computed at once, where
+            `settings.fit_memory` divides batches, and what a trial of XLA shows. A resumed run does both as before.
 
     Raises:
         TrainingError: the monitored metric does not appear, a loss is not finite, memory does not hold a step, the
@@ -123,14 +124,11 @@ def train(
         best_weights=state.best if state is not None else [],
         epochs=settings.epochs,
     )
-    part = state.rules.get("part") if state is not None else None
-    if settings.fit_memory and state is None:
-        part = chosen_part(model, train[0], settings.devices)
-    if part is not None:
-        progress.say(f"each batch is computed in parts of {part} images: memory holds no larger one")
-        divided(part)
-    end.part = part
-    steps = BatchSteps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written, settings.devices, part)
+    part, xla = _how_compiled(model, train, settings, state, progress, tag)
+    end.compiled = ({"part": part} if part is not None else {}) | ({"xla": True} if xla else {})
+    steps = BatchSteps(
+        model, train_feed, val_feed, progress, work_dir, end.tell_if_written, settings.devices, part, xla
+    )
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
     if getattr(model, "freeze_epochs", 0):
         callbacks.append(EncoderFreezing(model, steps.make_train_function))
@@ -155,6 +153,32 @@ def train(
         best=stopping.best,
         stopped_early=stopping.stop and len(history) < settings.epochs,
     )
+
+
+def _how_compiled(
+    model: keras.Model,
+    train: BatchSource,
+    settings: TrainerSettings,
+    state: TrainingState | None,
+    progress: Progress,
+    tag: Callable[[dict[str, Any]], None],
+) -> tuple[int | None, bool]:
+    """How many images of a batch are computed at once, and whether steps are compiled with XLA."""
+    part, xla = (state.rules.get("part"), state.rules.get("xla", False)) if state is not None else (None, False)
+    if state is None:
+        if settings.fit_memory:
+            part = chosen_part(model, train[0], settings.devices)
+        if settings.xla == "auto" and keras.backend.backend() == "tensorflow":
+            found = xla_trial(model, train[0], lambda with_xla: compiled_step(model, True, 1, part, with_xla))
+            xla = found.faster
+            progress.say(f"steps are compiled {found}")
+            tag({Tag.XLA_TRIAL: str(found)})
+        elif settings.xla != "auto":
+            xla = settings.xla
+    if part is not None:
+        progress.say(f"each batch is computed in parts of {part} images: memory holds no larger one")
+        tag({Tag.BATCH_PART: part})
+    return part, xla
 
 
 def _restore(

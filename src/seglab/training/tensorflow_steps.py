@@ -9,15 +9,16 @@ import keras
 import tensorflow as tf
 
 
-def compiled_step(model: keras.Model, training: bool, part: int | None = None) -> Callable[..., Any]:
+def compiled_step(model: keras.Model, training: bool, part: int | None, xla: bool) -> Callable[..., Any]:
     """From a batch to the logs: learns from it when `training`, else scores it; in parts of so many images."""
     image = model.inputs[0].shape
     batch = (tf.TensorSpec((None, *image[1:]), tf.float32), tf.TensorSpec((None, *image[1:-1]), tf.int32))
     step = model.train_step if training else model.test_step
     if part is not None:
         step = _in_parts(model, training, part)
-    # One trace for whole and for shorter last batches. XLA made a step on a CPU slower, in 3D ten times.
-    return tf.function(step, input_signature=[batch], autograph=False, jit_compile=False)
+    # One trace for whole and for shorter last batches; XLA compiles each of the two. On a CPU it made a step slower, in
+    # 3D ten times.
+    return tf.function(step, input_signature=[batch], autograph=False, jit_compile=xla)
 
 
 def _in_parts(model: keras.Model, training: bool, part: int) -> Callable[..., Any]:
