@@ -46,8 +46,13 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two columns named mask") as caught:
         read_csv(tmp_path / "list.csv")
     assert caught.value.code == "table-unreadable"
+    assert caught.value.remedy == "rename or remove one of the columns named mask"
     (tmp_path / "labels.csv").write_text("id,name,name\n0,a,b\n1,c,d\n")
     with pytest.raises(ConfigError, match="two columns named name"):
         read_schema(tmp_path / "labels.csv")
+    (tmp_path / "labels.csv").write_text("id,name,,\n0,a,,\n1,c,,\n")
+    with pytest.raises(ConfigError, match="unknown column") as of_blanks:
+        read_schema(tmp_path / "labels.csv")
+    assert of_blanks.value.code != "label-table-unreadable"
     (tmp_path / "list.csv").write_text('image , mask,,\n"a\nb.png",c.png,,\n')
     assert read_csv(tmp_path / "list.csv").columns == {"image": ["a\nb.png"], "mask": ["c.png"]}

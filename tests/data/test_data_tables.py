@@ -110,8 +110,9 @@ def test_absolute_paths_spaces_accents_and_endings(folder):
 
 def test_equal_names_in_two_folders_keep_their_paths(folder):
     for place in ("a", "b"):
-        _save(folder / place / "x.png", MASK)
-    table = _table(folder / "all.csv", ["image,mask", "a/x.png,a/x.png", "b/x.png,b/x.png"])
+        _save(folder / place / "x.png", _grey(0))
+        _save(folder / place / "x_mask.png", MASK)
+    table = _table(folder / "all.csv", ["image,mask", "a/x.png,a/x_mask.png", "b/x.png,b/x_mask.png"])
     assert [case.id for case in Csv(root=str(table)).cases] == ["a/x", "b/x"]
     moved = folder / "moved"
     for place in ("a", "b"):

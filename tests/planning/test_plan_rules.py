@@ -155,25 +155,6 @@ def test_the_last_weights_are_kept_where_the_learning_rate_falls_to_the_end(give
     assert values(make_plan(data((64, 64, 64)), BUDGET, given))["trainer.keep"] == kept
 
 
-def test_few_cases_are_validated_on_where_that_chooses_nothing() -> None:
-    def split(known: Fingerprint, **given: Any) -> Any:
-        return values(make_plan(known, BUDGET, {key.replace("__", "."): value for key, value in given.items()})).get(
-            "data.split"
-        )
-
-    many = data((64, 64, 64), cases=160)
-    assert split(many) == {"train": 0.725, "val": 0.075, "test": 0.2}, "12 of 160"
-    assert split(many, data__folds=8) == {"train": 0.8, "val": 0.075, "test": 0.125}
-    assert split(data((64, 64, 64), cases=120)) is None, "the config's own tenth is no more"
-    for chosen_by_validation in ({"schedule": "constant"}, {"trainer__patience_epochs": 5}, {"trainer__keep": "best"}):
-        assert split(many, **chosen_by_validation) is None
-    assert split(many, data__split__val=0.2) is None
-    assert split(data((64, 64, 64), cases=160, own_split=True)) is None, "the data set says which"
-    assert split(data((64, 64, 64), cases=160, groups=2)) == {"train": 1.0, "val": 0.0, "test": 0.0}
-    for share in (split(data((64, 64, 64), cases=cases), data__folds=7) for cases in (121, 333, 1000)):
-        assert sum(share.values()) == pytest.approx(1, abs=1e-6)
-
-
 def test_spacings_that_differ_meet_at_the_median_but_for_thick_slices() -> None:
     steps = tuple((0.8, 0.8, thick) for thick in (3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0))
     known = data((320, 320, 24), cases=10, spacings=steps)

@@ -19,22 +19,18 @@ from seglab.cli.plan import read_words
 from seglab.command import composed_config
 from seglab.config.places import CONF
 from seglab.config.run_config import load_config
-from seglab.config.sections import SplitSettings
 from seglab.data.augment import Augment
 from seglab.data.cases import Case
 from seglab.data.splits import split_for
 from seglab.errors import ConfigError, DataError
 from seglab.planning import cascade_plans, planning
 from seglab.planning.budget import Budget
-from seglab.planning.choices import Choice, Choices
 from seglab.planning.dry_run import Measured
-from seglab.planning.fingerprint import Fingerprint
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
 from seglab.planning.plan import Plan, make_plan
 from seglab.planning.plan_printing import print_planned
-from seglab.planning.planning import Planned, PlanRequest, plan_study, planning_split
+from seglab.planning.planning import Planned, PlanRequest, given_in, plan_study, planning_split
 from seglab.planning.study_files import MEASURED, check_name, measured_file, measured_in
-from seglab.planning.training_rules import choose_watched
 from seglab.reports.study.study import load_study
 from seglab.task import Task
 
@@ -243,19 +239,19 @@ def test_what_the_dry_run_shows_to_be_too_much_is_refused_with_the_nearest() -> 
     assert Forecast(TOOK, 100, 5).slurm == "launcher=slurm launcher.time_minutes=25 launcher.memory_gb=2"
 
 
-@pytest.mark.parametrize("cases", [40, 160])
-def test_the_cases_that_are_looked_at_are_those_that_the_first_job_trains_on(cases: int) -> None:
-    source = SimpleNamespace(cases=[Case(f"c{n}", (), None, f"c{n}") for n in range(cases)], split=None)
+def test_the_cases_that_are_looked_at_are_those_that_the_first_job_trains_on() -> None:
+    source = SimpleNamespace(cases=[Case(f"c{n}", (), None, f"c{n}") for n in range(40)], split=None)
     card = load_config(composed_config(["data=nifti", "data.root=somewhere", "model=unet3d"])).data_config
     looked_at = planning_split(source, card, 42, {})  # type: ignore[arg-type]
-    known = Fingerprint(3, 1, ("a", "b"), ((8, 8, 8),), ((1, 1, 1),), (0.1,), (), cases, cases)
-    choices = Choices({}, {"data.folds": Choice("data.folds", 5, "")})
-    choose_watched(choices, known)
-    split = choices.made["data.split"].value if "data.split" in choices.made else card.split.model_dump()
-    first = {"fold": 0, "folds": 5, "split_seed": 0, "split": SplitSettings(**split)}
-    trained = split_for(source, card.model_copy(update=first), 42)  # type: ignore[arg-type]
+    first = card.model_copy(update={"fold": 0, "folds": 5, "split_seed": 0})
+    trained = split_for(source, first, 42)  # type: ignore[arg-type]
     assert looked_at == trained
-    assert (len(trained.val), len(trained.test)) == ({40: 4, 160: 12}[cases], cases // 5)
+    assert (len(trained.val), len(trained.test)) == (4, 8)
+
+
+def test_a_former_name_of_a_setting_is_given_under_todays() -> None:
+    words = ["data=nifti", "data.root=somewhere", "model=unet3d", "data.fit=patch"]
+    assert given_in(words, composed_config(words), words)["data.resize_mode"] == "patch"
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a b", ".hidden"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -155,7 +156,8 @@ def _of_volume(settings: SegmentWords) -> bool:
             where="image",
             found=str(path),
             expected="a name that ends in .dcm or .ima, or the folder of the whole series",
-            remedy=f"a copy or a link of that name: {path.name}.dcm; or image={path.parent} for the series",
+            remedy=f"a copy or a link of that name: {path.name}.dcm; or image={shlex.quote(str(path.parent))} for the "
+            "series",
         )
     with suppress(DataError):  # told when it is read
         return name.endswith((".tif", ".tiff")) and count_pages(path) > 1

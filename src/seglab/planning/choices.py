@@ -68,6 +68,8 @@ def shown(value: Any) -> str:
         return "[" + ", ".join(map(shown, value)) + "]"
     if isinstance(value, str):
         text = _dumped(value)
+        if "${" in value:  # to Hydra, the begin of another value
+            return _dumped(value, "'")
         # `1e3` is a text to YAML, and a number to Hydra.
         return text if OmegaConf.to_container(OmegaConf.create(f"- {text}")) == [value] else _dumped(value, "'")
     if isinstance(value, Mapping):

@@ -34,7 +34,6 @@ from seglab.planning.training_rules import (
     choose_foreground,
     choose_loss,
     choose_normalisation,
-    choose_watched,
 )
 
 # Channels of the first stage, and the largest input in pixels or voxels: the first pair is taken that leaves time to
@@ -105,8 +104,6 @@ def make_plan(
         shapes = np.concatenate([shapes[:, :2], np.ones((len(shapes), 1))], axis=1)
     steps = steps_at(fingerprint, wanted)
     sweep = choose_folds(choices, fingerprint)
-    if sweep[0] == "data.fold":
-        choose_watched(choices, fingerprint)
     network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
     modality = choose_normalisation(choices, fingerprint)
     seen = budget.study_hours * 3600 / len(sweep[1]) * THROUGHPUT / _operations(choices, network, fingerprint)

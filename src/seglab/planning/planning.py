@@ -13,6 +13,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 
 from seglab.command import composed_config, config_of_data
+from seglab.config.former_names import current_setting
 from seglab.config.places import STUDIES
 from seglab.config.run_config import load_config
 from seglab.config.scalars import meant, read_yaml, unquoted
@@ -52,7 +53,7 @@ from seglab.planning.study_files import (
     words_of,
     write_study,
 )
-from seglab.planning.training_rules import FEWEST_GROUPS, FOLDS, watched_share
+from seglab.planning.training_rules import FOLDS
 from seglab.runtime.waiting import step
 
 # A network alone, and the first and the second stage: they share the hours.
@@ -233,6 +234,7 @@ def given_in(words: Sequence[str], composed: DictConfig, read: Sequence[str]) ->
     given: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
+        key = current_setting(key)
         group, *names = key.split(".")
         if not names:
             given[key] = unquoted(text)
@@ -255,10 +257,8 @@ def planning_split(source: Source, card: DataConfig, seed: int, given: Mapping[s
     changes: dict[str, Any] = {"fold": 0, "folds": len(own_folds) if own_folds else min(FOLDS, groups)}
     changes |= {key: given[f"data.{key}"] for key in ("fold", "folds") if f"data.{key}" in given} | {"stratify": False}
     changes["split_seed"] = card.split_seed or 0
-    if groups == FEWEST_GROUPS:
+    if groups == 2:
         changes["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)
-    elif share := watched_share(given, len(source.cases)):
-        changes["split"] = SplitSettings(train=1 - share, val=share, test=0.0)
     return split_for(source, card.model_copy(update=changes), seed)
 
 

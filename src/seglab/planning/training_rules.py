@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,11 +19,6 @@ BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
 SMALL_VOLUME = 32**3
 # Schedules whose learning rate is near 0 in the last epoch.
 FALLING = ("cosine", "polynomial")
-# Where validation chooses nothing, so many cases are enough for curves and the map of predicted quality, which wants
-# ten; a larger share than this is none of them.
-WATCHED, MOST_WATCHED = 12, 0.1
-# With so many groups, one or none is left to validate on.
-FEWEST_GROUPS = 2
 # Below this share of the foreground objects are tiny.
 TINY = 0.01
 # A value below is in Hounsfield units: air in an image of anything else is not so far below 0.
@@ -135,41 +129,17 @@ def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
         choices.choose("optimizer.learning_rate", 0.002, "as in experiments/hippocampus_folds; not tuned on this data")
     else:
         choices.choose("optimizer.learning_rate", 0.001, "the optimizer's own; not tuned on this data")
-    choices.choose("schedule", FALLING[0], "falls to 0 at the end of the budget")
+    schedule = choices.choose("schedule", "cosine", "falls to 0 at the end of the budget")
     if choices.given.get("trainer.epochs") == 1:
         choices.choose("schedule.warmup_epochs", 0.0, "the one epoch would be all of it")
     else:
         choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
-    choices.choose("trainer.patience_epochs", None, "the learning rate falls until the last epoch")
-    if _falls_to_the_end(choices.given):
+    patience = choices.choose("trainer.patience_epochs", None, "the learning rate falls until the last epoch")
+    if schedule in FALLING and patience is None:
         why = "the learning rate has come to its end; few validation cases choose by luck"
         choices.choose("trainer.keep", "last", why)
     else:
         choices.choose("trainer.keep", "best", "the learning rate may not have come to its end in the last epoch")
-
-
-def _falls_to_the_end(given: Mapping[str, Any]) -> bool:
-    """Whether the learning rate has come to its end in the last epoch, and nothing stops training before."""
-    return given.get("schedule", FALLING[0]) in FALLING and given.get("trainer.patience_epochs") is None
-
-
-def watched_share(given: Mapping[str, Any], cases: int) -> float | None:
-    """Share of the cases that a plan validates on where that chooses neither an epoch nor anything else; None: as the
-    data's own config says, which is no more where there are few."""
-    split_given = any(key == "data.split" or key.startswith("data.split.") for key in given)
-    last = given.get("trainer.keep", "last" if _falls_to_the_end(given) else "best") == "last"
-    return WATCHED / cases if last and not split_given and cases * MOST_WATCHED > WATCHED else None
-
-
-def choose_watched(choices: Choices, fingerprint: Fingerprint) -> None:
-    """How many cases of a cross-validation are validated on."""
-    share = watched_share(choices.given, fingerprint.cases)
-    if share is None or fingerprint.groups <= FEWEST_GROUPS:
-        return
-    folds = choices.made["data.folds"].value if "data.folds" in choices.made else choices.given.get("data.folds", FOLDS)
-    val, test = round(share, 4), round(1 / folds, 4)
-    why = f"{WATCHED} cases show how training goes; the last weights are kept, so the others are trained on"
-    choices.choose("data.split", {"train": round(1 - val - test, 4), "val": val, "test": test}, why)
 
 
 def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple[int, ...], str]:
@@ -192,7 +162,7 @@ def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple
         min(FOLDS, groups),
         f"{fingerprint.cases} cases in {groups} groups, and no group in two folds",
     )
-    if groups == FEWEST_GROUPS:
+    if groups == 2:
         choices.choose("data.split", {"train": 1.0, "val": 0.0, "test": 0.0}, "two groups: one trains, one is tested")
         choices.choose("trainer.monitor", "train_dice", "no case is left to validate on")
     shares = np.array(fingerprint.foreground)

@@ -23,11 +23,16 @@ class CsvTable:
         return [(line, dict(zip(self.columns, row, strict=True))) for line, row in zip(self.lines, cells, strict=True)]
 
 
+def doubled_name(names: Sequence[str]) -> str | None:
+    """The first name of a column that another one has too; columns without a name are not read."""
+    return next((name for n, name in enumerate(names) if name.strip() and name in names[:n]), None)
+
+
 def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> CsvTable:
     """A table of a file, of a million rows in a second or two; empty lines are none.
 
     Raises:
-        DataError: a file that is missing or no CSV, two columns of one name; `remedy` is what to do about it.
+        DataError: a file that is missing or no CSV, `remedy` is what to do about that; or two columns of one name.
     """
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -36,8 +41,8 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> CsvTable:
         reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text), skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
         width = len(names)
-        twice = next((name for n, name in enumerate(names) if name and name in names[:n]), None)
-        if twice is not None:  # of two the last would be read
+        if twice := doubled_name(names):  # of two the last would be read
+            remedy = f"rename or remove one of the columns named {twice}"
             raise csv.Error(f"two columns named {twice}")
         for row in reader:
             if not row:

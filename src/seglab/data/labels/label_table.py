@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from seglab.config.scalars import NOTHING, TRUTH, read_yaml
-from seglab.data.io.csv_files import delimiter_of
+from seglab.data.io.csv_files import delimiter_of, doubled_name
 from seglab.errors import ConfigError
 
 COLUMNS = ("id", "name", "train_id", "category", "ignored", "color")
@@ -26,9 +26,7 @@ def read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
             reader = csv.DictReader(
                 text.splitlines(), restkey="further cells", delimiter=delimiter_of(text), skipinitialspace=True
             )
-            names = list(reader.fieldnames or ())
-            twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
-            if twice is not None:  # of two the last would be read
+            if twice := doubled_name(list(reader.fieldnames or ())):  # of two the last would be read
                 raise csv.Error(f"two columns named {twice}")
             rows: Any = list(reader)
         else:
@@ -40,7 +38,7 @@ def read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
             where=where,
             found=f"{type(error).__name__}: {error}",
             expected="a CSV or YAML file with the columns " + ", ".join(COLUMNS),
-            remedy="give its path: data.label_schema=…",
+            remedy="a path as data.label_schema=…; each column named once",
         ) from error
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise ConfigError(
