@@ -184,7 +184,6 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for(impatient: Running) ->
     """No pause is as long as the second that it may be, and a connection would be held for hours."""
     answer, took = sent_slowly(impatient, 40, 1, 0.25)
     assert answer.startswith(b"HTTP/1.1 408")
-    assert b"request-slow" in answer
     assert 0.8 < took < 4
 
 
@@ -239,13 +238,18 @@ def test_a_log_that_nobody_reads_holds_nobody_up(road: Path) -> None:
             assert client.get("/health").status_code == 200
         assert process.stderr is not None
         os.set_blocking(process.stderr.fileno(), False)
-        kept = (process.stderr.read() or b"").splitlines()
-        assert 0 < len(kept) < 100
-        client.get("/health")
-        end = time.monotonic() + 10
-        while not (line := process.stderr.readline()):
+        lines = (process.stderr.read() or b"").splitlines()
+        assert 0 < len(lines) < 100
+        asked, lost, end = 100, 0, time.monotonic() + 10
+        while len(lines) + lost < asked:  # a line comes after its answer
+            client.get("/health")
+            asked += 1
+            time.sleep(0.1)
+            lines += (process.stderr.read() or b"").splitlines()
+            lost = sum(json.loads(line).get("lost", 0) for line in lines)
             assert time.monotonic() < end
-        assert json.loads(line)["lost"] == 100 - len(kept)
+        assert lost > 50
+        assert len(lines) + lost == asked
         for _ in range(3):  # it is full again
             client.get("/health")
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), 20) as one:

@@ -52,8 +52,12 @@ class _Handler(logging.Handler):
 
 
 def take_logging() -> None:
-    """What libraries log, such as uvicorn of a request that is none, comes here too."""
+    """What libraries log, such as uvicorn of a request that is none, comes here too; Streamlit, once it is set up,
+    has given some of them handlers that wait."""
     logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[_Handler()], force=True)
+    for one in logging.root.manager.loggerDict.values():
+        if isinstance(one, logging.Logger) and one.handlers:
+            one.handlers, one.propagate = [], True
 
 
 def _written(line: str) -> bool:
