@@ -23,7 +23,7 @@ from seglab.config.overrides import texts_kept
 from seglab.config.places import CONF
 from seglab.config.run_config import DataSettings, load_config, load_data
 from seglab.config.sections import Section
-from seglab.config.vocabulary import HYDRA_GROUPS, compose, groups, overrides_in
+from seglab.config.vocabulary import HYDRA_GROUPS, compose, groups, overrides_in, settings_first
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, cut
 from seglab.gc_pause import rest_at_exit
 from seglab.safety.shown_text import shown
@@ -71,6 +71,7 @@ def command(
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
             rest_at_exit()
             _end_with_launcher()
+            sys.argv[1:] = settings_first(sys.argv[1:])
             try:
                 refuse_at_once(sys.argv[1:], config_name)
                 _say_repeated(sys.argv[1:])

@@ -10,6 +10,7 @@ import pytest
 
 from seglab.cli.words import help_page, read, setting, tracking_uri
 from seglab.config.types import NonNegativeInt
+from seglab.config.vocabulary import overrides_in, settings_first
 from seglab.errors import ConfigError, run_script
 
 
@@ -143,3 +144,23 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
     for part in ("wall=…", "coats=2", "quick=false", "gloss=null", "shades=[]", "tracking.uri=null", "how many"):
         assert part in output
     assert max(map(len, help_page(PaintWords, "paint").splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings", "flags"),
+    [
+        ("model=unet -m seed=0,1", "model=unet seed=0,1", "-m"),
+        ("-m model=unet", "model=unet", "-m"),
+        ("a=1 --cfg job b=2", "a=1 b=2", "--cfg job"),
+        ("--cfg=job b=2", "b=2", "--cfg=job"),
+        ("--info a=1", "a=1", "--info"),
+        ("a=1 --info all b=2 -cd own", "a=1 b=2", "--info all -cd own"),
+        ("--resolve ~a +b=[-1] -c job", "~a +b=[-1]", "--resolve -c job"),
+    ],
+)
+def test_settings_are_read_on_either_side_of_a_flag(typed: str, settings: str, flags: str) -> None:
+    """Hydra said: unrecognized arguments."""
+    words = settings_first(typed.split())
+    assert words == [*settings.split(), *flags.split()]
+    assert overrides_in(words) == settings.split()
+    assert settings_first(["a=1", "--epochs", "5", "b=2"]) == ["a=1", "--epochs", "5", "b=2"], "it is refused by name"

@@ -32,6 +32,27 @@ def overrides_in(arguments: Sequence[str]) -> list[str]:
     return list(get_args_parser().parse_known_args(arguments)[0].overrides)
 
 
+def settings_first(arguments: Sequence[str]) -> list[str]:
+    """The words of a command, with its flags and what belongs to them behind the settings: Hydra reads settings in one
+    place only, and refuses those on the other side of a flag. As they are where a flag is unknown."""
+    known = {flag: action for action in get_args_parser()._actions for flag in action.option_strings}
+    settings: list[str] = []
+    flags: list[str] = []
+    words = [*arguments]
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            settings.append(word)
+            continue
+        if (action := known.get(word.partition("=")[0])) is None:
+            return [*arguments]
+        flags.append(word)
+        takes = action.nargs != 0 and "=" not in word
+        if takes and words and (action.nargs != "?" or words[0] in (action.choices or ())):
+            flags.append(words.pop(0))
+    return [*settings, *flags]
+
+
 def own_folder() -> Path | None:
     """The user's folder of yamls, which the running command got with `--config-dir`."""
     for word, after in itertools.pairwise([*sys.argv[1:], ""]):
