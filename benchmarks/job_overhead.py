@@ -56,7 +56,7 @@ def main(words: list[str]) -> None:
     for number in range(rounds):
         with step(f"round {number + 1} of {rounds}"):
             alone.append(seconds_of("seed=0"))
-            one.append(seconds_of(*SWEEP, "seed=0,"))
+            one.append(seconds_of(*SWEEP, "seed=0"))
             several.append(seconds_of(*SWEEP, "seed=" + ",".join(map(str, range(JOBS)))))
     with tempfile.TemporaryDirectory() as folder:
         begin = before_the_run(Path(folder))

@@ -17,6 +17,7 @@ from seglab.serving.served import ServedModel
 from seglab.serving.service import Service
 
 OTHER = replace(MODEL, name="street", digest="1" * 64)
+NEXT = replace(MODEL, version="8", digest="2" * 64)
 
 
 class Replaced:
@@ -24,7 +25,8 @@ class Replaced:
 
     alive, label = True, MODEL.label
 
-    def __init__(self) -> None:
+    def __init__(self, other: ServedModel) -> None:
+        self._other = other
         self.served, self.watched, self.computed = MODEL, {}, 0  # type: ignore[var-annotated]
 
     def ask_twice(
@@ -35,19 +37,24 @@ class Replaced:
         answered: Callable[[Any], None],
         check: Callable[[ServedModel], None],
     ) -> dict[str, Any]:
-        self.served = OTHER
-        check(OTHER)
+        self.served = self._other
+        check(self._other)
         self.computed += 1
-        answered((dict(FACTS), b"mask", OTHER))
+        answered((dict(FACTS), b"mask", self._other))
         return {}
 
     def close(self) -> None:
         pass
 
 
-@pytest.mark.parametrize(("below", "status", "computed"), [(f"versions/{MODEL.number}/", 404, 0), ("", 200, 1)])
-def test_a_version_that_answers_no_more_is_not_computed(below: str, status: int, computed: int) -> None:
-    models: Any = Replaced()
+@pytest.mark.parametrize(
+    ("below", "other", "status", "computed"),
+    [(f"versions/{MODEL.number}/", NEXT, 404, 0), ("", NEXT, 200, 1), ("", OTHER, 404, 0)],
+)
+def test_a_model_that_answers_no_more_is_not_computed(
+    below: str, other: ServedModel, status: int, computed: int
+) -> None:
+    models: Any = Replaced(other)
     service = Service(models, Limits())
 
     async def asked() -> httpx.Response:

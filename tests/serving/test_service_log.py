@@ -68,3 +68,36 @@ logging.getLogger("asyncio").error("an end")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "WARNING: no request\nERROR: an end\n"
+
+
+def test_what_logs_while_a_line_is_made_does_not_wait_for_itself() -> None:
+    """Something that is collected at that moment may log; the lock is its own thread's."""
+    code = """
+import logging
+from seglab.serving import service_log
+service_log.take_logging()
+with service_log._log.lock:
+    logging.getLogger("asyncio").error("never retrieved")
+service_log.log_line(number=1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    first, second = done.stderr.splitlines()
+    assert first == "ERROR: never retrieved"
+    assert json.loads(second)["number"] == 1
+
+
+def test_whoever_logs_or_warns_gets_no_error_back() -> None:
+    code = """
+import logging, warnings
+from seglab.serving.service_log import take_logging
+take_logging()
+logging.getLogger("one").error("%d of %d", "x")
+warnings.warn("old", stacklevel=1)
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "went on\n"
+    first, second, *_ = done.stderr.splitlines()
+    assert first == "ERROR: '%d of %d'"
+    assert second.startswith("WARNING: ")
+    assert second.endswith("UserWarning: old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import toys
 
 from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, TrainingError
 from seglab.run_record import Tag, WorkFile
 from seglab.runtime.reproducibility import seed_everything
 from seglab.training import step_trials, tensorflow_steps
@@ -45,8 +46,8 @@ def compiled(python: bool = False) -> keras.Model:
     return model
 
 
-def stepper(model: keras.Model) -> Callable[[bool], Callable[..., Any]]:
-    return lambda xla: compiled_step(model, True, 1, None, xla)
+def stepper(model: keras.Model) -> Callable[[bool, bool], Callable[..., Any]]:
+    return lambda training, xla: compiled_step(model, training, xla=xla)
 
 
 def everything(model: keras.Model) -> list[np.ndarray]:
@@ -77,7 +78,7 @@ def test_losses_with_xla_are_those_without() -> None:
     def losses(xla: bool) -> list[float]:
         model, feed = compiled(), toys.Squares(3)
         model.get_layer(index=2).rate = 0.0
-        step = stepper(model)(xla)
+        step = stepper(model)(True, xla)
         return [float(step(feed[number % 3])["loss"]) for number in range(6)]
 
     np.testing.assert_allclose(losses(xla=True), losses(xla=False), rtol=1e-5)
@@ -120,10 +121,10 @@ def test_a_resumed_run_compiles_as_it_began(
     monkeypatch: pytest.MonkeyPatch, with_xla: list[bool], tmp_path: Path
 ) -> None:
     medians = iter([20.0, 10.0])
-    monkeypatch.setattr(step_trials, "_median_ms", lambda model, step, batch: next(medians))
+    monkeypatch.setattr(step_trials, "_median_ms", lambda *_: next(medians))
     found = fit(tmp_path, 1, xla="auto")
     assert found == {Tag.XLA_TRIAL: "with XLA: a step takes 10.0 ms with it, 20.0 ms without"}
-    assert with_xla == [False, True, True, True], "the trial, then training and validation"
+    assert with_xla == [False, True, True, True, True], "the trial and its validation, then training and validation"
     begun = load_state(tmp_path / WorkFile.STATE)
     assert begun.rules["xla"] is True
     with_xla.clear()
@@ -151,3 +152,63 @@ def test_a_choice_by_the_clock_is_refused_where_runs_are_to_be_repeatable() -> N
     assert caught.value.remedy.startswith("trainer.deterministic=false")
     assert load_config(compose("train", ["trainer.xla=auto", "trainer.deterministic=false"])).trainer.xla == "auto"
     assert load_config(compose("train", ["trainer.xla=true"])).trainer.xla is True
+    with pytest.raises(ConfigError, match="XLA for batches that may be computed in parts"):
+        load_config(compose("train", ["trainer.xla=true", "trainer.fit_memory=true"]))
+
+
+def test_a_step_that_is_far_slower_is_taken_once() -> None:
+    model, taken = compiled(), []
+
+    def steps(training: bool, xla: bool) -> Callable[..., Any]:
+        step = compiled_step(model, training)
+
+        def slow(batch: Any) -> Any:
+            taken.append(xla)
+            time.sleep(0.3 if xla else 0.0)
+            return step(batch)
+
+        return slow
+
+    assert not xla_trial(model, toys.Squares()[0], steps).faster
+    assert taken == [False] * 8 + [True] * 2, "one that compiles, one that is timed"
+
+
+def test_validation_that_xla_cannot_compile_is_a_trial_that_failed() -> None:
+    model = compiled()
+
+    def steps(training: bool, xla: bool) -> Callable[..., Any]:
+        step = compiled_step(model, training)
+
+        def on(batch: Any) -> Any:
+            if not training:
+                raise RuntimeError("no such kernel\nand more")
+            time.sleep(0.0 if xla else 0.05)
+            return step(batch)
+
+        return on
+
+    found = xla_trial(model, toys.Squares()[0], steps)
+    assert (found.faster, found.reason) == (False, "no such kernel")
+
+
+def test_a_trial_that_memory_does_not_hold_names_the_batch_that_fits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = tensorflow_steps.compiled_step
+
+    def small(model: keras.Model, training: bool, part: int | None, xla: bool) -> Any:
+        step = plain(model, training, part, False)
+
+        def on(batch: Any) -> Any:
+            if (part or len(batch[0])) > 2:
+                raise MemoryError("RESOURCE_EXHAUSTED: Out of memory")
+            return step(batch)
+
+        return on
+
+    monkeypatch.setattr(tensorflow_steps, "compiled_step", small)
+    with pytest.raises(TrainingError) as caught:
+        fit(tmp_path, 1, xla="auto")
+    assert caught.value.code == "out-of-memory"
+    assert caught.value.remedy.startswith("data.batch_size=2; or trainer.fit_memory=true")
+    assert fit(tmp_path, 1, xla="auto", fit_memory=True) == {Tag.BATCH_PART: 2}, "parts are not tried with XLA"

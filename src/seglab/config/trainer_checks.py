@@ -14,7 +14,8 @@ def check_trainer(trainer: TrainerSettings, warmup_epochs: float) -> None:
         warmup_epochs: of the schedule, 0 without one.
 
     Raises:
-        ConfigError: a warm-up as long as the training; a trial by the clock where a run is to be repeatable.
+        ConfigError: a warm-up as long as the training; a trial by the clock where a run is to be repeatable; XLA for
+            parts of batches.
     """
     if warmup_epochs and warmup_epochs >= trainer.epochs:
         raise ConfigError(
@@ -33,4 +34,13 @@ def check_trainer(trainer: TrainerSettings, warmup_epochs: float) -> None:
             found="a choice that may differ from run to run, and with it the last bits of each step",
             expected="the same steps in each run",
             remedy="trainer.deterministic=false, or say which: trainer.xla=true or trainer.xla=false",
+        )
+    if trainer.xla is True and trainer.fit_memory:
+        raise ConfigError(
+            "XLA for batches that may be computed in parts",
+            code="settings-exclude",
+            where="trainer.xla=true, trainer.fit_memory=true",
+            found="parts of a batch, which XLA cannot compile",
+            expected="one of the two",
+            remedy="trainer.xla=false, or trainer.xla=auto with trainer.deterministic=false: batches may stay whole",
         )

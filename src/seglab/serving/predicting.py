@@ -54,8 +54,7 @@ def add_predicting(app: FastAPI, service: Service) -> None:
         asked["watched"] = request.state.watched
 
         def check(model: ServedModel) -> None:
-            if version is not None:  # another may have taken over while it waited
-                check_name(name, model, version)
+            check_name(name, model, version)  # another may have taken over while it waited
 
         return _sent(await service.computed(request, asked, await request.body(), check))
 

@@ -1,6 +1,7 @@
 """The log of the service: lines on standard error, those of requests in JSON, for which nobody waits.
 
-Whatever the service's process writes there comes through here: a write that has no room would hold up all clients.
+What the service says, what libraries log and warn of comes through here: a write that has no room would hold up all
+clients.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class _Log:
     """Lines that were left out, as whoever reads them was too late or a disk full; the next in JSON tells how many."""
 
     def __init__(self) -> None:
-        self.lock, self.lost = threading.Lock(), 0
+        # One lock that its owner may take again: while a line is made, something may be collected that logs.
+        self.lock, self.lost = threading.RLock(), 0
         self.torn = False  # whether the last one lacks its end
 
 
@@ -47,14 +49,22 @@ def write_line(text: str) -> None:
 
 
 class _Handler(logging.Handler):
+    def createLock(self) -> None:
+        self.lock = None  # a second lock could be taken in the other order
+
     def emit(self, record: logging.LogRecord) -> None:
-        write_line(self.format(record))
+        try:
+            text = self.format(record)
+        except Exception:  # of arguments that do not fit: whoever logs has no part in it
+            text = f"{record.levelname}: {record.msg!r}"
+        write_line(text)
 
 
 def take_logging() -> None:
     """What libraries log, such as uvicorn of a request that is none, comes here too; Streamlit, once it is set up,
     has given some of them handlers that wait."""
     logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[_Handler()], force=True)
+    logging.captureWarnings(True)
     for one in logging.root.manager.loggerDict.values():
         if isinstance(one, logging.Logger) and one.handlers:
             one.handlers, one.propagate = [], True

@@ -17,7 +17,7 @@ from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
 from seglab.run_record import Artifact, Tag, WorkFile
 from seglab.schedules import Schedule
-from seglab.training.batch_parts import chosen_part, compiled_step
+from seglab.training.batch_parts import chosen_part, compiled_step, is_out_of_memory, out_of_memory
 from seglab.training.batch_steps import BatchSteps
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochEnd
 from seglab.training.checkpoint import StateWriter, TrainingState, assign, restore_streams
@@ -168,13 +168,19 @@ def _how_compiled(
     if state is None:
         if settings.fit_memory:
             part = chosen_part(model, train[0], settings.devices)
-        if settings.xla == "auto" and keras.backend.backend() == "tensorflow":
-            found = xla_trial(model, train[0], lambda with_xla: compiled_step(model, True, 1, part, with_xla))
+        if settings.xla != "auto":
+            xla = settings.xla
+        elif part is None and keras.backend.backend() == "tensorflow":  # XLA cannot compile parts
+            progress.say("trying steps without XLA and with it")
+            try:
+                found = xla_trial(model, train[0], lambda training, on: compiled_step(model, training, xla=on))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise out_of_memory(model, train[0], settings.devices, None, error) from error
             xla = found.faster
             progress.say(f"steps are compiled {found}")
             tag({Tag.XLA_TRIAL: str(found)})
-        elif settings.xla != "auto":
-            xla = settings.xla
     if part is not None:
         progress.say(f"each batch is computed in parts of {part} images: memory holds no larger one")
         tag({Tag.BATCH_PART: part})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ _Batch = tuple[np.ndarray, np.ndarray]
 
 _REASON = 400  # letters of what TensorFlow says
 _STEPS = 7  # that are timed, each way; the first one, which compiles, is not
+_HOPELESS = 2.0  # times as slow as the other way: one such step is enough
 
 
 class XlaTrial(NamedTuple):
@@ -41,19 +43,25 @@ class XlaTrial(NamedTuple):
         return f"{chosen} XLA: a step takes {self.with_ms:.1f} ms with it, {self.without_ms:.1f} ms without"
 
 
-def xla_trial(model: keras.Model, batch: _Batch, compiled: Callable[[bool], Callable[..., Any]]) -> XlaTrial:
+def xla_trial(model: keras.Model, batch: _Batch, compiled: Callable[[bool, bool], Callable[..., Any]]) -> XlaTrial:
     """Time steps of a batch without XLA and with it; the model stays as it was.
 
     Args:
         model: compiled, with its optimizer built; on TensorFlow.
         batch: images `(B, *size, C)` and class ids `(B, *size)`.
-        compiled: a training step, with XLA where it is given True.
+        compiled: a step, of training where the first is True, with XLA where the second is.
+
+    Raises:
+        Exception: what a step without XLA raises.
     """
     with undone(model, batch) as undo:
-        without = _median_ms(model, compiled(False), batch)
+        without = _median_ms(model, compiled(True, False), batch)
         undo()
         try:
-            return XlaTrial(without, _median_ms(model, compiled(True), batch))
+            found = XlaTrial(without, _median_ms(model, compiled(True, True), batch, _HOPELESS * without))
+            if found.faster:  # then validation is to be compiled, too
+                take(model, compiled(False, True), batch)
+            return found
         except Exception as error:  # of TensorFlow, of whatever kind: a step without XLA has just been taken
             return XlaTrial(without, None, str(error).strip().partition("\n")[0][:_REASON])
 
@@ -86,11 +94,12 @@ def take(model: keras.Model, step: Callable[..., Any], batch: _Batch) -> None:
     float(logs["loss"])
 
 
-def _median_ms(model: keras.Model, step: Callable[..., Any], batch: _Batch) -> float:
+def _median_ms(model: keras.Model, step: Callable[..., Any], batch: _Batch, hopeless_ms: float = math.inf) -> float:
+    """Median of several steps; the first one alone where it takes longer than `hopeless_ms`."""
     take(model, step, batch)
-    seconds = []
-    for _ in range(_STEPS):
+    found: list[float] = []
+    while len(found) < _STEPS and not (found and found[0] > hopeless_ms):
         begun = time.perf_counter()
         take(model, step, batch)
-        seconds.append(time.perf_counter() - begun)
-    return 1000 * statistics.median(seconds)
+        found.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(found)
